@@ -385,3 +385,12 @@ async def test_a_request_before_the_end_of_a_connection_is_answered(by_eof: bool
     await anyio.lowlevel.checkpoint()
     assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, b"")
     one.connection_lost(None)
+
+
+async def test_a_request_that_waits_while_the_client_stops_reading_is_answered_by_aiohttp() -> None:
+    one, inner, transport = connect(SimulatedResponse(WHOLE))
+    one.data_received(get())
+    one.pause_writing()
+    await anyio.lowlevel.checkpoint()
+    assert (transport.written, inner.received) == (b"", get())
+    one.connection_lost(None)
