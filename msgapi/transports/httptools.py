@@ -29,16 +29,7 @@ from .common.connections import (
     make_deadlines,
     watch_socket,
 )
-from .common.http1 import (
-    MAX_HEAD,
-    MAX_RESPONSE,
-    NOT_HTTP,
-    BufferedConnection,
-    RequestCoalescer,
-    finish_response,
-    header_names,
-    new_read_buffer,
-)
+from .common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
 from .common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from .protocol import Answer, Transport
 
@@ -52,11 +43,10 @@ _SWITCHING_PROTOCOLS: Final = 101
 
 
 @final
-class HttpConnection(BufferedConnection):
+class HttpConnection(asyncio.Protocol):
     """A connection for one exchange at a time; a response has at most *max_response* bytes."""
 
-    def __init__(self, max_response: int, coalescer: RequestCoalescer, buffer: memoryview) -> None:
-        self._read_buffer = buffer
+    def __init__(self, max_response: int, coalescer: RequestCoalescer) -> None:
         self._max_response: Final = max_response
         self._coalescer: Final = coalescer
         self._unsent = b""
@@ -252,9 +242,9 @@ def open(  # noqa: A001 - `transports.httptools.open`
 
     def start() -> OpenTransport:
         deadlines, proxies = make_deadlines(timeout), read_proxies(setting, os.environ)
-        coalescer, buffer, loop = RequestCoalescer(deadlines), new_read_buffer(), asyncio.get_running_loop()
+        coalescer, loop = RequestCoalescer(deadlines), asyncio.get_running_loop()
         connecting = min(connect_timeout, 0.9 * timeout)
-        connector = Connector(lambda: HttpConnection(max_response, coalescer, buffer), connecting, ssl, proxies)
+        connector = Connector(lambda: HttpConnection(max_response, coalescer), connecting, ssl, proxies)
         transport = PooledTransport(
             connector, deadlines, ConnectionLimit(max_connections), loop, keepalive_timeout, max_connection_age, proxies
         )

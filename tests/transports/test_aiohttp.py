@@ -21,7 +21,7 @@ from msgapi.transports import Transport, aiohttp
 from msgapi.transports.aiohttp.connection import AiohttpConnection
 from msgapi.transports.aiohttp.session import head_limits
 from msgapi.transports.common.connections import Deadlines
-from msgapi.transports.common.http1 import RequestCoalescer, new_read_buffer
+from msgapi.transports.common.http1 import RequestCoalescer
 from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, peer, post, refused, saying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 
@@ -612,9 +612,7 @@ async def test_nothing_is_sent_to_a_server_that_sends_data_first(monkeypatch: py
 async def test_reading_is_resumed_only_if_it_was_paused(monkeypatch: pytest.MonkeyPatch, *, paused: bool) -> None:
     resumed = Mock()
     monkeypatch.setattr(ResponseHandler, "resume_reading", resumed)
-    connection = AiohttpConnection(
-        asyncio.get_running_loop(), 100, RequestCoalescer(Deadlines(30.0)), new_read_buffer()
-    )
+    connection = AiohttpConnection(asyncio.get_running_loop(), 100, RequestCoalescer(Deadlines(30.0)))
     connection._reading_paused = paused
     connection.resume_reading()
     assert resumed.called is paused

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, httptools
 from msgapi.transports.common.connections import Deadlines
-from msgapi.transports.common.http1 import RequestCoalescer, new_read_buffer
+from msgapi.transports.common.http1 import RequestCoalescer
 from msgapi.transports.httptools import HttpConnection
 from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, peer, post, refused, saying, secured
 from tests.support.raw_servers import Serve, Wire, free_port, reply, serving
@@ -174,7 +174,7 @@ async def test_of_what_comes_in_one_piece_the_head_may_not_be_too_long_and_the_b
             pass
 
     async def read(headers: bytes, body: bytes) -> Answer:
-        connection = HttpConnection(200_000, RequestCoalescer(Deadlines(30.0)), new_read_buffer())
+        connection = HttpConnection(200_000, RequestCoalescer(Deadlines(30.0)))
         connection.connection_made(Stub())
         waiting = connection.send(b"", bodiless=False)
         connection.data_received(HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)

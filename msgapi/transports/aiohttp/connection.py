@@ -24,15 +24,7 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 from ...results import NotSent
 from ..common.causes import LOST_BEFORE_SENT, connection_lost, cut_short
 from ..common.connections import watch_socket
-from ..common.http1 import (
-    MAX_HEAD,
-    NOT_HTTP,
-    BufferedConnection,
-    RequestCoalescer,
-    decode_headers,
-    ends_with_connection,
-    finish_response,
-)
+from ..common.http1 import MAX_HEAD, NOT_HTTP, RequestCoalescer, decode_headers, ends_with_connection, finish_response
 from ..protocol import Answer
 from .session import head_limits
 
@@ -62,14 +54,11 @@ def missing_names() -> str:
 
 
 @final
-class AiohttpConnection(ResponseHandler, BufferedConnection):
+class AiohttpConnection(ResponseHandler):
     """A connection for one exchange at a time; a response has at most *max_response* bytes."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, max_response: int, coalescer: RequestCoalescer, buffer: memoryview
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_response: int, coalescer: RequestCoalescer) -> None:
         super().__init__(loop)
-        self._read_buffer = buffer
         self._event_loop: Final = loop
         self._future: asyncio.Future[_Response | None] | None = None
         self._max_response: Final = max_response

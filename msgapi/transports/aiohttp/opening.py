@@ -23,7 +23,7 @@ from ..common.connections import (
     PooledTransport,
     make_deadlines,
 )
-from ..common.http1 import MAX_RESPONSE, RequestCoalescer, new_read_buffer
+from ..common.http1 import MAX_RESPONSE, RequestCoalescer
 from ..common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from ..protocol import Transport
 from .session import AiohttpSessionTransport
@@ -100,8 +100,8 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
                 await own.close()
 
             return transport, close
-        loop, coalescer, buffer = asyncio.get_running_loop(), RequestCoalescer(deadlines), new_read_buffer()
-        connector = Connector(lambda: connection(loop, max_response, coalescer, buffer), connecting, ssl, proxies)
+        loop, coalescer = asyncio.get_running_loop(), RequestCoalescer(deadlines)
+        connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl, proxies)
         pooled = PooledTransport(
             connector, deadlines, ConnectionLimit(size), loop, keepalive_timeout, max_connection_age, proxies
         )

@@ -36,7 +36,6 @@ MAX_RESPONSE: Final = 10 * 2**20  # bytes
 NOT_HTTP: Final = Unanswered("the response is not HTTP")
 MAX_HEAD: Final = 2**17  # bytes of a response's head, and of each of its lines
 _BATCH: Final = 8  # requests that are written together
-_READ_SIZE: Final = 2**16  # bytes that are read at a time
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_PART: Final = 2**12  # bytes that are unpacked at a time
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -266,28 +265,47 @@ def _too_large(limit: int) -> Unanswered:
     return Unanswered(f"the response is larger than {limit} bytes")
 
 
-def new_read_buffer() -> memoryview:
-    """Return the buffer that the connections of one event loop share."""
-    return memoryview(bytearray(_READ_SIZE))
+@final
+class BufferedReader(asyncio.BufferedProtocol):
+    """A protocol that reads into *buffer*, and passes what was read to *inner*. Connections can share the buffer.
 
-
-class BufferedConnection(asyncio.Protocol, asyncio.BufferedProtocol):
-    """A protocol for which asyncio reads into *buffer*, which may be shared by all connections of an event loop.
-
-    For any other protocol asyncio allocates 256 KiB for each read, which the C library maps and unmaps: three system
-    calls more. uvloop has a buffer of its own, and calls `data_received` of this protocol directly.
+    For an `asyncio.Protocol` asyncio allocates 256 KiB for each read, which the C library maps and unmaps: three system
+    calls more. uvloop has a buffer of its own. It is not for TLS: there asyncio would lose what the buffer has no room
+    for when the connection ends.
     """
 
-    __slots__ = ()
-    _read_buffer: memoryview
+    def __init__(self, inner: asyncio.Protocol, buffer: memoryview) -> None:
+        """Read for *inner*."""
+        self._inner = inner
+        self._buffer = buffer
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer has one size
         """Return the buffer to read into."""
-        return self._read_buffer
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what was read."""
-        self.data_received(bytes(self._read_buffer[:nbytes]))
+        """Pass on a copy of what was read."""
+        self._inner.data_received(bytes(self._buffer[:nbytes]))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Pass on the transport."""
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass on the end of the connection."""
+        self._inner.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        """Pass on the end of the input."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Pass on that the buffer of the transport is full."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the buffer of the transport has room."""
+        self._inner.resume_writing()
 
 
 @final

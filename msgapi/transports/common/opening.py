@@ -30,6 +30,7 @@ from ...config import Misconfigured, is_loopback
 from ...results import NotSent
 from ..protocol import Transport
 from .causes import connect_failure, host_and_port
+from .http1 import BufferedReader
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -49,6 +50,7 @@ _LONGEST_HEAD: Final = 2**14  # bytes of the answer to CONNECT
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _NOT_A_PROXY: Final = "its answer is not that of a proxy"
+_BUFFER_SIZE: Final = 2**16  # bytes that a connection reads at a time
 _READ_SIZE: Final = 2**12  # bytes of the answer of a proxy
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 
@@ -288,13 +290,15 @@ class ConnectFailed(Exception):
 class Connector(Generic[P]):
     """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds by default.
 
-    Those that are made at the same time share the resolution of their host, since a thread is needed for each one.
+    Those that are made at the same time share the resolution of their host, since a thread is needed for each one. All
+    of them share a buffer for what they read, so a connector belongs to one event loop.
     """
 
     factory: Callable[[], P]
     timeout: float
     ssl: ssl.SSLContext | None
     proxies: ProxyRules | None = None
+    _buffer: memoryview = field(factory=lambda: memoryview(bytearray(_BUFFER_SIZE)), init=False, repr=False)
     _resolving: "dict[tuple[str, int], asyncio.Future[list[AddrInfo]]]" = field(factory=dict, init=False, repr=False)
 
     async def __call__(self, url: "URL", seconds: float | None = None) -> P:
@@ -345,7 +349,10 @@ class Connector(Generic[P]):
         context = (self.ssl or default_ssl_context()) if secure else None
         name = f"{url.raw_host}".rstrip(".") if secure else None
         loop = asyncio.get_running_loop()
-        _, protocol = await loop.create_connection(self.factory, sock=sock, ssl=context, server_hostname=name)
+        protocol = self.factory()
+        is_buffered = not secure and isinstance(loop, asyncio.BaseEventLoop)  # uvloop's is none
+        reader = BufferedReader(protocol, self._buffer) if is_buffered else protocol
+        _ = await loop.create_connection(lambda: reader, sock=sock, ssl=context, server_hostname=name)
         return protocol
 
     async def _resolve(self, host: str, port: int) -> "list[AddrInfo]":
